@@ -182,7 +182,7 @@ def test_changed_weights_are_written_in_full_and_read_again(command: Command, ti
     line = ["apply", "--model", tiny_folder, "--out"]
     code, printed, _ = command(*line, str(out), str(tmp_path / "edit.safetensors"), "--to", "weights")
     assert code == 0
-    assert "that 1 edit change, in full" in printed
+    assert "that 1 edit changes, in full" in printed
     model = tp.load(tiny_folder)
     edit.apply(model)
     (written,) = load_file(f"{out}.safetensors").items()

@@ -115,3 +115,15 @@ def test_the_example_of_an_instrument_names_a_model_that_it_runs_on() -> None:
     assert example_line(plugins("instrument")["concept-attention"]).endswith(
         '"a church in ink style" --model emoji-mmdit'
     )
+
+
+def test_every_command_takes_json() -> None:
+    app = build([])
+    commands = [app[name] for name in app if not name.startswith("-")]
+    ends = [end for each in commands for end in ([each[name] for name in each if not name.startswith("-")] or [each])]
+    without = [
+        end.name[0]
+        for end in ends
+        if "--json" not in {name for each in end.assemble_argument_collection() for name in each.names}
+    ]
+    assert len(ends) >= 20 and without == []

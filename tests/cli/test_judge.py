@@ -127,7 +127,9 @@ def test_another_judge_is_told_what_it_needs(command: Command, folder: Path, tmp
     assert code == 0
     assert json.loads(out) == [{"path": str(folder / "a.png"), "prompt": "a dog", "width": 7, "judge": "reader"}]
     assert "needs a dictionary (3 MB)" in err
-    assert json.loads(command(*tokens, "--reference", str(before), "--prompt", "a cat")[1])[0]["prompt"] == "a cat"
+    for given in ("a cat", ""):  # an empty prompt is one
+        said = json.loads(command(*tokens, "--reference", str(before), "--prompt", given)[1])
+        assert said[0]["prompt"] == given
     code, out, err = command(*tokens)
     assert (code, out) == (2, "") and "--reference" in err
 

@@ -110,3 +110,11 @@ def test_without_the_extra_it_says_how_to_get_it(plan: str, command: Command, mo
     code, _, err = command("study", "serve", plan)
     assert code == 2 and "pip install 'turpentine[study]'" in err
     assert command("study", "check", plan)[0] == 0, "a plan is checked without it"
+
+
+def test_serve_prints_one_document_with_the_link_where_a_program_reads_it(
+    plan: str, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("turpentine.cli.study._run_server", lambda store, *_: store.close())
+    code, out, err = command("study", "serve", plan, "--db", str(tmp_path / "a.sqlite"), "--json")
+    assert (code, err) == (0, "") and json.loads(out)["link"].startswith("http://127.0.0.1:8000/s/")

@@ -1,5 +1,7 @@
 import itertools
 import logging
+import sys
+import threading
 from collections.abc import Sequence
 
 import pytest
@@ -79,6 +81,26 @@ def test_a_prompt_that_is_cut_is_warned_of(sd1):
 )
 def test_unknown_words(sd1, text, unknown):
     assert sd1.text.unknown_words(text) == unknown
+
+
+def test_a_prompt_is_padded_while_another_thread_asks_for_unknown_words(sd1):
+    whole, stop = tokenize(sd1.pipeline.tokenizer, PROMPTS, 16), threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            assert sd1.text.unknown_words("a zebra") == ["zebra"]
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        for _ in range(200):
+            assert torch.equal(tokenize(sd1.pipeline.tokenizer, PROMPTS, 16), whole)
+    finally:
+        sys.setswitchinterval(before)
+        stop.set()
+        thread.join()
 
 
 def test_a_long_prompt_is_told_of_by_us_alone(monkeypatch, caplog):

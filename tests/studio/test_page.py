@@ -198,6 +198,16 @@ def test_bad_input_is_a_sentence_and_another_window_is_seen(
     other.set_default_timeout(LONG)
     other.goto(link)
     other.wait_for_selector(".trio img")
+    for field in ("#save-name", "#guide-concept"):  # below what a narrow window shows
+        other.fill(field, " ")
+        place = other.evaluate("scrollY")
+        other.locator(field).press("Enter")
+        other.locator("#notice").wait_for()
+        box = other.locator("#notice").bounding_box()
+        assert box is not None and box["y"] >= 0 and box["y"] + box["height"] <= NARROW["height"]
+        assert place > 0 and other.evaluate("scrollY") == pytest.approx(place, abs=box["height"] + 40)
+        other.click("#close")
+        assert not other.locator("#notice").is_visible()
     other.fill("#prompt", "a dog")
     settled(other, session, lambda: other.click("#subject button"))
     assert session.state.prompt == "a dog"

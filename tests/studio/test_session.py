@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from studio.desk import BIAS, counted, pushed, small_model, studio_on
+from studio.desk import BIAS, LightJudge, counted, pushed, small_model, studio_on
 
 from turpentine.core.errors import BadArgument, EditError, TurpentineError, WrongBase
 from turpentine.core.plugins import find
 from turpentine.edits import Edit, Provenance, load_change
 from turpentine.models import Model
+from turpentine.studio import requests
 from turpentine.studio.first_state import first_state
+from turpentine.studio.panels import region
 from turpentine.studio.session import CHANGES, Session
 from turpentine.studio.state import FILE
 from turpentine.testing.state import weights_hash
@@ -35,8 +37,8 @@ def test_a_new_page_draws_as_the_family_does_and_the_worlds_quickly(tmp_path: Pa
     large = small_model()
     assert (first_state(large).steps, first_state(large).guidance_scale) == (10, 4.0)
     large.family.latent = replace(large.family.latent, height=512, width=512)
-    state = studio_on(large, tmp_path).state
-    assert (first_state(large).steps, state.steps, state.guidance_scale) == (50, 2, 7.5)
+    first, state = first_state(large), studio_on(large, tmp_path).state
+    assert (first.steps, state.steps, state.guidance_scale) == (50, 2, 7.5)
 
 
 def pictures(session: Session) -> dict[str, str]:
@@ -196,6 +198,8 @@ def test_windows_beside_each_other_lose_no_change(session: Session, model: Model
 
 
 def test_nothing_is_written_outside_its_folder(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import matplotlib.font_manager  # noqa: F401  which keeps a cache in the home that it finds when it is imported
+
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     monkeypatch.setenv("HOME", str(tmp_path / "elsewhere"))
@@ -210,7 +214,31 @@ def test_nothing_is_written_outside_its_folder(model: Model, tmp_path: Path, mon
 
 
 def test_words_that_the_model_does_not_know_are_said(session: Session) -> None:
-    session.change(prompt="a zebra on a church")
-    assert session.note() == "zebra is a word that the model does not know: what it draws for it is chance."
-    session.change(prompt="a church")
-    assert session.note() == ""
+    said = "zebra is a word that the model does not know: what it draws for it is chance."
+    assert session.note("a zebra on a church") == said and session.note("a church") == ""
+    for concept, text in (("zebra", said), ("church", "")):
+        session.change(concept=concept)
+        assert (said in region(session, "locate")) == bool(text)
+    assert said in requests.act(session, {"do": "guide", "method": "sld-weak", "concept": "zebra"})["notice"]
+
+
+def test_what_another_model_or_judge_came_to_is_not_shown_as_of_this_one(session: Session, model: Model) -> None:
+    session.work("words")
+    assert session.result("words")["is_current"]  # type: ignore[index]
+    assert studio_on(model, session.folder).result("words")["is_current"]  # type: ignore[index]
+    other = small_model()
+    with torch.no_grad():
+        other.parameter(BIAS).add_(0.1)
+    assert not studio_on(other, session.folder).result("words")["is_current"]  # type: ignore[index]
+    darker = studio_on(model, session.folder, judge=LightJudge(300.0))
+    assert not darker.result("words")["is_current"]  # type: ignore[index]
+
+
+def test_what_went_wrong_with_other_settings_is_not_shown_of_these(session: Session) -> None:
+    session.change(attack="no-such-attack")
+    session.begin("attack").join()
+    assert "no-such-attack" in session.failures["attack"]
+    session.change(on="original")  # which the attack does not ask
+    assert "no-such-attack" in region(session, "attack")
+    session.change(attack="seed-search")
+    assert session.failures == {}

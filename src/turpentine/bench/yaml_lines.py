@@ -195,12 +195,16 @@ def with_overrides(document: Document, overrides: Sequence[str]) -> None:
         overrides: `key=value`; keys are dotted.
 
     Raises:
-        BadArgument: One is written otherwise, or something is in its way.
+        BadArgument: One is written otherwise, something is in its way, or a key is there twice.
     """
+    keys = set[str]()
     for text in overrides:
         key, equals, value = text.partition("=")
         if not equals:
             raise BadArgument(f"--set {text}: write key=value, such as drawing.steps=30.")
+        if key.strip() in keys:
+            raise BadArgument(f"--set {key.strip()}: this key is given two values; leave one of them out.")
+        keys.add(key.strip())
         put(document, key.strip(), read_value(value))
 
 

@@ -160,7 +160,8 @@ def _say(form: Form, model: Model, edits: Sequence[Edit], out: Path, lora_facts:
         say(f"{place} holds {len(edits)} edit{several} of {plain(model.name)} as a LoRA of rank {lora_facts['rank']}.")
         _say_residuals(lora_facts)
     elif form == "weights":
-        say(f"{place} holds the weights of {plain(model.name)} that {len(edits)} edit{several} change, in full.")
+        by = f"{len(edits)} edits change" if several else "1 edit changes"
+        say(f"{place} holds the weights of {plain(model.name)} that {by}, in full.")
     else:
         say(f"{place} holds {plain(model.name)} with {len(edits)} edit{several} baked in.")
 

@@ -20,7 +20,7 @@ from turpentine.cli.attack_bench import (
 from turpentine.cli.checks import announce, check_device, check_folder, check_lists_alone, check_words
 from turpentine.cli.help_text import with_help
 from turpentine.cli.leaderboard import check_leaderboard, run_leaderboard, show_leaderboard_estimate
-from turpentine.cli.options import Flat, Json, ModelChoice
+from turpentine.cli.options import Flat, Json, ModelChoice, parse_seeds
 from turpentine.cli.progress_bars import Phases, busy, progress_bar
 from turpentine.cli.terminal import plain, say, say_json, say_prose, show_table, warn
 from turpentine.cli.work_options import WorkChoice, WorkFlags, exit_code
@@ -106,6 +106,9 @@ def bench(
     _check_places(device, out)
     if file is None:
         raise BadArgument("There is no bench to run: give a file, or a name of turpentine bench --list.")
+    if where.address is not None and where.backend != "ray":
+        raise BadArgument("--address is of a Ray cluster: give --backend ray with it, or leave it out.")
+    _check_seeds(seeds)
     from turpentine.bench.file import open_bench
 
     opened = open_bench(file)
@@ -202,7 +205,17 @@ def _flags(work: WorkChoice, where: BackendChoice) -> dict[str, Any]:
 
 def _with_seeds(changes: Sequence[str], seeds: str | None) -> list[str]:
     """Return the changes of a file's keys, the one that `--seeds` makes last."""
-    return [*changes, *([f"seeds='{seeds}'"] if seeds else [])]
+    return [*changes, *([f"seeds='{seeds}'"] if seeds is not None else [])]
+
+
+def _check_seeds(seeds: str | None) -> None:
+    """Check `--seeds`, which a fault in the file's keys would name otherwise."""
+    if seeds is None:
+        return
+    try:
+        parse_seeds(seeds)
+    except BadArgument as error:
+        raise BadArgument(f"--seeds: {error}") from None
 
 
 def _results(plan: Plan, store: Store, work: WorkChoice, where: BackendChoice) -> Results:

@@ -117,7 +117,7 @@ def _check_world(chosen: Judge, entry: _Entry) -> None:
 def _read_needed(entry: _Entry, chosen: Judge, prompt: str | None, reference: Path | None) -> None:
     """Read the prompt and the reference of a picture, where the judge needs them."""
     if "prompt" in chosen.needs:
-        entry.read("prompts", lambda: prompt or _prompt_of(entry.path))
+        entry.read("prompts", lambda: _prompt_of(entry.path) if prompt is None else prompt)
     if "reference" in chosen.needs:
         if reference is None:
             raise BadArgument("This judge compares: give the folder of the unedited model's pictures by --reference.")

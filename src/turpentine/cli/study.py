@@ -98,6 +98,7 @@ def serve(
     port: Port = 8000,
     name: tuple[str, ...] = (),
     changes: Changes = (),
+    json: Json = False,
 ) -> None:
     """Serve a study to raters, who come by a link, until Ctrl-C; the same command goes on, with the same links.
 
@@ -110,6 +111,7 @@ def serve(
         name: The name by which raters reach the server, such as study.example.org behind a proxy that has TLS; may be
             given several times.
         changes: Another value for a key of the file; the same must be given to export and report.
+        json: Print one JSON document with the link before it listens, also of an error.
 
     Raises:
         BadArgument: The address is open to others and has no name, or the port is taken.
@@ -125,9 +127,17 @@ def serve(
     chosen.check_pictures()
     store = _store(chosen, plan, db, create=True)
     place = f"https://{name[0]}" if name else f"http://{'[::1]' if host == '::1' else host}:{port}"
-    say(f"Raters come by this link: {place}/s/{store.entry}")
-    say_prose(f"It takes {counted(chosen.raters, 'rater')}; Ctrl-C stops the server, and the same command goes on.")
-    _run_server(store, host, port, name)
+    link = f"{place}/s/{store.entry}"
+    if json:
+        say_json({"plan": chosen.hash, "link": link, "raters": chosen.raters})
+    else:
+        say(f"Raters come by this link: {link}")
+        say_prose(f"It takes {counted(chosen.raters, 'rater')}; Ctrl-C stops the server, and the same command goes on.")
+    try:
+        _run_server(store, host, port, name)
+    finally:
+        if not json:
+            say("Stopped. All answers that were given are stored.")
 
 
 def export(
@@ -294,7 +304,6 @@ def _run_server(store: StudyStore, host: str, port: int, names: Sequence[str]) -
         uvicorn.Server(config).run()  # which raises a signal again once it has ended
     finally:
         store.close()
-        say("Stopped. All answers that were given are stored.")
 
 
 def _list_shipped(json: bool) -> None:

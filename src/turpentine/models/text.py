@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import unicodedata
 import warnings
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,10 @@ from turpentine.models.frame import NO_FRAME, Frame, padding_before
 
 _MARKS = re.compile("</w>|▁|Ġ")
 """How the vocabularies of CLIP, of T5 and Gemma, and of Qwen mark the space between words."""
+
+_ALONE = threading.RLock()
+"""Held while a tokenizer reads: it keeps how its last call padded, and another thread's call in between would take that
+away, as where the studio's page asks for unknown words while a picture is drawn."""
 
 _NAMED = 60
 """Characters of a prompt by which a warning names it."""
@@ -64,12 +69,14 @@ def tokenize(
     """
     for prompt in prompts:
         check_text(prompt, "The prompt")
-        used = len(tokenizer(frame.put_around(in_full(tokenizer, prompt)), verbose=False).input_ids)
+        with _ALONE:
+            used = len(tokenizer(frame.put_around(in_full(tokenizer, prompt)), verbose=False).input_ids)
         if used > length:
             named = shorten(prompt, _NAMED, placeholder=" ...")
             warnings.warn(f"The prompt {named!r} has {used} tokens: the model reads the first {length}.", stacklevel=3)
     texts = [frame.put_around(in_full(tokenizer, prompt)) for prompt in prompts]
-    padded = tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+    with _ALONE:
+        padded = tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
     ids: Tensor = padded.input_ids
     return ids
 
@@ -192,7 +199,8 @@ def _is_unknown(tokenizer: Any, word: str) -> bool:
 
     A byte-pair vocabulary can spell any word letter by letter; it has longer pieces of the words that it was made from.
     """
-    pieces = tokenizer.tokenize(f" {word}")  # as it is inside of a text
+    with _ALONE:
+        pieces = tokenizer.tokenize(f" {word}")  # as it is inside of a text
     if tokenizer.unk_token in pieces:
         return True
     letters = [piece for piece in pieces if len(piece.removesuffix("</w>")) == 1]

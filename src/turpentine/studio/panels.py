@@ -112,7 +112,11 @@ _FIXED: Mapping[str, Any] = {
 
 
 def _note(session: Session, _: Any) -> dict[str, Any]:
-    return {"text": session.note()}
+    return {"text": session.note(session.state.prompt)}
+
+
+def _locate(session: Session, _: Any) -> dict[str, Any]:
+    return {"text": session.note(session.state.concept)}
 
 
 def _layers(_: Session, result: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -169,6 +173,7 @@ _EXTRA: Mapping[str, Callable[[Session, Any], dict[str, Any]]] = {
     "note": _note,
     "layers": _layers,
     "dynamics": _dynamics,
+    "locate": _locate,
     "erase": _erase,
     "attack": _attack,
     "verdict": _verdict,

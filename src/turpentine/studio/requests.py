@@ -73,8 +73,9 @@ def _add(session: Session, request: Mapping[str, Any]) -> Outcome:
 
 
 def _guide(session: Session, request: Mapping[str, Any]) -> Outcome:
-    layer = session.guide(_of(request, "method", str), _of(request, "concept", str))
-    return f"{layer.title} is on.", True
+    concept = _of(request, "concept", str)
+    layer = session.guide(_of(request, "method", str), concept)
+    return f"{layer.title} is on. {session.note(concept)}".strip(), True
 
 
 def _scale(session: Session, request: Mapping[str, Any]) -> Outcome:

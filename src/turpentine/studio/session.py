@@ -14,6 +14,7 @@ from PIL import Image
 from turpentine.attack import Victim
 from turpentine.bench.erasure_judges import default_judge
 from turpentine.core.errors import BadArgument, EditError
+from turpentine.core.hashing import digest
 from turpentine.core.parts import RECORDS, Parts
 from turpentine.core.plugins import find
 from turpentine.core.safe_text import safe_name
@@ -87,6 +88,7 @@ class Session:
         self._loaded: dict[str, Change] = {}
         folder.mkdir(parents=True, exist_ok=True)
         self.state, self.notice = read_state(folder, first_state(model))
+        self._drawn_by = digest([describe(model), judge and [judge.name, judge.revision, judge.settings]])
 
     @property
     def judge(self) -> Judge | None:
@@ -102,6 +104,9 @@ class Session:
         with self._lock:
             state = self.state.changed(**fields)
             write_state(self.folder, state)
+            for panel in tuple(self.failures):  # what went wrong with other settings says nothing of these
+                if self._subject(panel, state) != self._subject(panel, self.state):
+                    self.failures.pop(panel, None)
             self.state = state
             return state
 
@@ -231,9 +236,9 @@ class Session:
                 pictures["oracle"] = self._picture(self.oracle, state)
         return side_by_side(pictures, self.judge)
 
-    def note(self) -> str:
-        """Return what is to be said of the prompt: which of its words the model does not know."""
-        words = unknown_words(self.model, self.state.prompt)
+    def note(self, text: str) -> str:
+        """Return what is to be said of a prompt or a concept: which of its words the model does not know."""
+        words = unknown_words(self.model, text)
         if not words:
             return ""
         does = "is a word" if len(words) == 1 else "are words"
@@ -329,7 +334,7 @@ class Session:
 
     def _subject(self, panel: str, state: PageState) -> list[Any]:
         """Return what a panel's result is about, as JSON has it."""
-        drawing = [state.seed, state.steps, state.guidance_scale]
+        drawing = [self._drawn_by, state.seed, state.steps, state.guidance_scale]
         stack = [[each.id, each.scale] for each in state.layers if each.scale]
         if panel in ("words", "layers", "dynamics"):
             return [*drawing, state.prompt, stack if state.on == "edited" else []]

@@ -292,6 +292,11 @@ Spoil = Callable[[dict[str, Tensor]], dict[str, Tensor]]
     ("spoil", "error", "says"),
     [
         (lambda tensors: {**tensors, "no.such.weight": torch.ones(2)}, WrongBase, "holds no.such.weight"),
+        (
+            lambda tensors: {"cond_stage_model.a": torch.ones(2), "model.diffusion_model.b": torch.ones(2)},
+            EditError,
+            "it is a whole model in one file, and no edit: give it as the model, as by --model",
+        ),
         (lambda tensors: {KEYS[5:]: torch.ones(2, 2)}, WrongBase, "has the shape (2, 2)"),
         (lambda tensors: {KEYS[5:]: tensors[KEYS[5:]].to(torch.int64)}, EditError, "torch.int64"),
         (lambda tensors: {f"{KEYS[5:-7]}.lora_A.weight": torch.ones(2, 16)}, EditError, "is missing"),

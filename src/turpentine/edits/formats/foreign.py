@@ -230,6 +230,8 @@ def _differences(file: Any, prefixes: tuple[str, ...], model: Model) -> Iterator
             continue
         candidates = (_bare(prefix + key) for prefix in prefixes)
         name = next((weight_names[candidate] for candidate in candidates if candidate in weight_names), None)
+        if name is None and any(each.startswith("model.diffusion_model.") for each in keys):
+            raise EditError("it is a whole model in one file, and no edit: give it as the model, as by --model.")
         if name is None:
             raise WrongBase(f"it holds {one_line(key)}, and the model {model.name} has no such weight.")
         if name in seen:

@@ -21,8 +21,7 @@
 
   function say(text, good = false) {
     const notice = one("#notice");
-    notice.textContent = text; notice.hidden = !text; notice.classList.toggle("good", good);
-    if (text && notice.getBoundingClientRect().top < 0) notice.scrollIntoView({ block: "center" });
+    one("span", notice).textContent = text; notice.hidden = !text; notice.classList.toggle("good", good);
   }
 
   function show(answer) {
@@ -142,6 +141,7 @@
       catch { getSelection().selectAllChildren(one("code", button.parentElement)); button.textContent = "Selected"; }
       setTimeout(() => { button.textContent = "Copy"; }, 1500);
     }
+    if (button.id === "close") say("");
     if (button.id === "stop") { button.disabled = true; try { show(await call("stop", { digests })); } finally { button.disabled = false; } }
   });
 

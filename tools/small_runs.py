@@ -84,7 +84,9 @@ def tiny_bench(name: str, changes: list[str]) -> list[str]:
     own = [change for change in changes if not change.startswith("seeds=")]
     spec = load(name, own).spec
     methods = [tiny_method(entry) for entry in spec.methods]
-    return [*own, f"concepts=[{spec.concepts[0][0].text}]", f"methods={json.dumps(methods)}", "drawing.steps=1"]
+    least = {"concepts": f"[{spec.concepts[0][0].text}]", "methods": json.dumps(methods), "drawing.steps": "1"}
+    rest = [change for change in own if change.split("=")[0] not in least]
+    return [*rest, *(f"{key}={value}" for key, value in least.items())]
 
 
 def tiny_method(entry: Any) -> dict[str, Any]:

@@ -120,13 +120,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folders", type=Path, nargs="+", help="of the benches, whose rows are put together")
     parser.add_argument("--docs", type=Path, default=DOCS, help="where attacks.md and attacks.png are")
     parser.add_argument("--concept", default="church", help="of the picture")
-    for name, what in (("words", "attacks by words and noise"), ("tokens", "searches for tokens")):
-        parser.add_argument(f"--{name}", type=Path, nargs="+", help=f"of benches of {what}, for a table of their own")
+    parser.add_argument("--words", type=Path, nargs="+", default=[], help="of attacks by words and noise, a table apart")
+    parser.add_argument("--tokens", type=Path, nargs="+", default=[], help="of searches for tokens, a table apart")
     chosen = parser.parse_args(arguments)
     whole = read(chosen.folders)
     parts = {"rates": rates(whole), "beyond": beyond(whole), "by concept": by_concept(whole), "spent": spent(whole)}
-    for name in ("words", "tokens"):
-        if folders := getattr(chosen, name):
+    for name, folders in (("words", chosen.words), ("tokens", chosen.tokens)):
+        if folders:
             apart = read(folders)
             parts |= {name: rates(apart), f"{name} by concept": by_concept(apart)}
     fill(chosen.docs / "attacks.md", parts)

@@ -120,8 +120,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folders", type=Path, nargs="+", help="of the benches, whose rows are put together")
     parser.add_argument("--docs", type=Path, default=DOCS, help="where attacks.md and attacks.png are")
     parser.add_argument("--concept", default="church", help="of the picture")
-    parser.add_argument("--words", type=Path, nargs="+", default=[], help="of attacks by words and noise, a table apart")
-    parser.add_argument("--tokens", type=Path, nargs="+", default=[], help="of searches for tokens, a table apart")
+    parser.add_argument("--words", type=Path, nargs="+", default=[], help="of attacks by words and noise, in a table")
+    parser.add_argument("--tokens", type=Path, nargs="+", default=[], help="of searches for tokens, in a table")
     chosen = parser.parse_args(arguments)
     whole = read(chosen.folders)
     parts = {"rates": rates(whole), "beyond": beyond(whole), "by concept": by_concept(whole), "spent": spent(whole)}

@@ -27,7 +27,8 @@ docs: $(VENV)/installed-dev
 	@echo "The site is build/docs/index.html"
 
 # Two processes of tests with one thread each are faster than one with two. A file's tests go to one of them, which then
-# makes what they share once; those that take long begin first. Types are checked beside them. Compiled files are kept: some fifty processes that the tests start import the package.
+# makes what they share once; those that take long begin first. Types are checked beside them. Compiled files are kept:
+# some fifty processes that the tests start import the package.
 test: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check

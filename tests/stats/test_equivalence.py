@@ -99,9 +99,8 @@ def test_pairs_that_are_alike_show_more_and_are_no_more_often_wrong() -> None:
     for _ in range(runs):
         same, here, there = rng.random(n) < 0.7, rng.random(n), rng.random(n)
         there = np.where(same, here, there)
-        base, alike, more = (
-            Outcomes(tuple((u < rate).tolist())) for u, rate in ((here, 0.3), (there, 0.3), (there, 0.35))
-        )
+        drawn = ((here, 0.3), (there, 0.3), (there, 0.35))
+        base, alike, more = (Outcomes(tuple((chance < rate).tolist())) for chance, rate in drawn)
         false += equivalence(more, base, 0.05, paired=True).holds
         paired += equivalence(alike, base, 0.05, paired=True).holds
         apart += equivalence(alike, base, 0.05).holds
@@ -110,10 +109,8 @@ def test_pairs_that_are_alike_show_more_and_are_no_more_often_wrong() -> None:
 
 
 def test_arms_are_pairs_where_one_model_drew_each_and_the_prompts_are_the_same() -> None:
-    named = Outcomes((True, False), ("a", "b"))
-    assert are_pairs(named, Outcomes((False, False), ("a", "b"))) and not are_pairs(
-        named, Outcomes((True, True), ("b", "a"))
-    )
+    named, same, turned = (Outcomes((True, False), prompts) for prompts in (("a", "b"), ("a", "b"), ("b", "a")))
+    assert are_pairs(named, same) and not are_pairs(named, turned)
     assert not are_pairs(outcomes(4, 8), pooled([outcomes(2, 4), outcomes(2, 4)]))
 
 
